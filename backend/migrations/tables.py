@@ -76,12 +76,11 @@ def _rekey_postgresql(table: str, key: Sequence[str], added: Mapping[str, str]) 
 
 def _rekey_sqlite(table: str, key: Sequence[str], added: Mapping[str, str]) -> None:
     more = "".join(f"{name} TEXT NOT NULL, " for name in added)
-    order = ", ".join(key)
     _remake_sqlite(
         table,
         rf"CONSTRAINT pk_{table} PRIMARY KEY \([^)]*\)",
-        f"{more}CONSTRAINT pk_{table} PRIMARY KEY ({order})",
-        order,
+        f"{more}CONSTRAINT pk_{table} PRIMARY KEY ({', '.join(key)})",
+        key,
         added,
     )
 
@@ -99,8 +98,7 @@ def unique_where(table: str, name: str, columns: Sequence[str]) -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.drop_constraint(name, table)
     else:
-        order = ", ".join(sa.inspect(op.get_bind()).get_pk_constraint(table)["constrained_columns"])
-        _remake_sqlite(table, rf",\s*CONSTRAINT {name} UNIQUE \([^)]*\)", "", order, {})
+        _remake_sqlite(table, rf",\s*CONSTRAINT {name} UNIQUE \([^)]*\)", "")
     given = sa.text(f"{columns[-1]} IS NOT NULL")
     create_tenant_index(
         name, table, columns, unique=True, sqlite_where=given, postgresql_where=given
@@ -113,23 +111,25 @@ def unique_always(table: str, name: str, columns: Sequence[str]) -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.create_unique_constraint(name, table, [_TENANT, *columns])
         return
-    order = ", ".join(sa.inspect(op.get_bind()).get_pk_constraint(table)["constrained_columns"])
     held = ", ".join([_TENANT, *columns])
     # After the primary key: SQLite numbers their indexes, and statements name the first as its.
     _remake_sqlite(
         table,
         rf"(CONSTRAINT pk_{table} PRIMARY KEY \([^)]*\))",
         rf"\1, CONSTRAINT {name} UNIQUE ({held})",
-        order,
-        {},
     )
 
 
 def _remake_sqlite(
-    table: str, pattern: str, instead: str, order: str, added: Mapping[str, str]
+    table: str,
+    pattern: str,
+    instead: str,
+    key: Sequence[str] | None = None,
+    added: Mapping[str, str] | None = None,
 ) -> None:
-    """The procedure of https://sqlite.org/lang_altertable.html, section 7."""
-    bind = op.get_bind()
+    """The procedure of https://sqlite.org/lang_altertable.html, section 7; by its key, or this."""
+    bind, added = op.get_bind(), added or {}
+    key = key or sa.inspect(bind).get_pk_constraint(table)["constrained_columns"]
     known = bind.exec_driver_sql(
         "SELECT type, sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL", (table,)
     ).all()
@@ -143,7 +143,7 @@ def _remake_sqlite(
     into = ", ".join([*columns, *added])
     source = ", ".join([*columns, *added.values()])
     bind.exec_driver_sql(
-        f"INSERT INTO {table}_new ({into}) SELECT {source} FROM {table} ORDER BY {order}"
+        f"INSERT INTO {table}_new ({into}) SELECT {source} FROM {table} ORDER BY {', '.join(key)}"
     )
     bind.exec_driver_sql(f"DROP TABLE {table}")
     bind.exec_driver_sql(f"ALTER TABLE {table}_new RENAME TO {table}")

@@ -225,6 +225,12 @@ class TestAttempts:
         assert (oldest["attempt"], oldest["outcome"], oldest["worker"]) == ("8", "crashed", "–")
         assert "Of others nothing is kept" in screen.text
 
+    def test_a_first_one_that_failed_is_told_while_the_job_waits(self, visit, platform):
+        job = deferred(platform)
+        assert (job["state"], job["attempt"]) == ("ready", 1)
+        (row,) = visit("jobs", id=job["id"]).rows("jobs-attempts")
+        assert (row["attempt"], row["outcome"], row["error"]) == ("1", "failed", job["error"])
+
 
 class TestLog:
     def test_shows_what_was_said_in_its_trace(self, visit, platform):

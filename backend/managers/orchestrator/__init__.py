@@ -2,10 +2,9 @@
 
 Tables: ``jobs``, ``job_attempts``, ``job_tenants``, ``job_workers``; ``job_graphs`` and
 ``job_edges`` hold the dependencies between jobs. Audits ``job.submitted``, ``job.cancelled``,
-``job.bulk_cancelled``,
-``job.args_changed``, ``job.retried``, ``job.bulk_retried``, ``job.answered``,
-``job_limits.changed``, ``job_graph.submitted``, ``.paused``, ``.resumed``, ``.cancelled`` and
-``.retried``, and of the platform ``worker.drained`` and ``worker.resumed``.
+``job.bulk_cancelled``, ``job.args_changed``, ``job.retried``, ``job.bulk_retried``,
+``job.answered``, ``job_limits.changed``, ``job_graph.submitted``, ``.paused``, ``.resumed``,
+``.cancelled`` and ``.retried``, and of the platform ``worker.drained`` and ``worker.resumed``.
 Signals ``jobs`` (there may be work), ``job_cancel`` (a running job should stop) and ``job_drain``
 (a worker should ask whether it is to drain).
 

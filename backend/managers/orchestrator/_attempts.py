@@ -10,7 +10,6 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
-from backend.core.subject import ERASED, ROWS_AT_ONCE, Bite, Subject
 from backend.managers.orchestrator._rows import claim_of
 from backend.managers.orchestrator.kinds import Attempt, AttemptOutcome, Claim, storable
 from backend.managers.orchestrator.models import JobAttemptRow, JobRow
@@ -77,22 +76,19 @@ async def cancel_waiting(tx: Tx, jobs: Sequence[JobRow]) -> None:
 
 async def list_attempts(tx: ReadTx, job: JobRow) -> list[Attempt]:
     """The latest attempts at a job, the newest first; the last of them as the job itself has it."""
-    kept = await tx.scalars(
-        sa.select(JobAttemptRow)
+    kept = await tx.execute(
+        sa.select(
+            JobAttemptRow.attempt,
+            JobAttemptRow.outcome,
+            JobAttemptRow.worker,
+            JobAttemptRow.started_at,
+            JobAttemptRow.ended_at,
+            JobAttemptRow.error,
+        )
         .where(JobAttemptRow.tenant_id == job.tenant_id, JobAttemptRow.job_id == job.id)
         .order_by(JobAttemptRow.attempt.desc())
     )
-    found = [
-        Attempt(
-            attempt=row.attempt,
-            outcome=row.outcome,
-            worker=row.worker,
-            started_at=row.started_at,
-            ended_at=row.ended_at,
-            error=row.error,
-        )
-        for row in kept
-    ]
+    found = [Attempt(*row) for row in kept]
     outcome = _OF_STATE.get(job.state)
     if outcome == "cancelled" and job.worker is None:
         outcome = None  # it waited, and what became of the attempt before that is not known
@@ -110,18 +106,3 @@ async def list_attempts(tx: ReadTx, job: JobRow) -> list[Attempt]:
             ),
         )
     return found
-
-
-async def erase_attempts(tx: Tx, who: Subject, after: str) -> Bite:
-    """Write over what attempts at the jobs behind this id say of a person, some jobs at a time."""
-    if who.address is None:
-        return Bite(0)
-    done = await tx.rewrite_some(
-        JobAttemptRow,
-        who.is_told_in(JobAttemptRow.error),
-        {"error": ERASED},
-        after=after,
-        limit=ROWS_AT_ONCE,
-        by=JobAttemptRow.job_id,
-    )
-    return Bite(done.looked_at, {JobAttemptRow.__tablename__: done.changed}, 0, done.after)

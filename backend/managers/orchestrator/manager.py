@@ -16,7 +16,7 @@ from backend.kit.children import Children
 from backend.kit.outbound import Outbound
 from backend.managers.orchestrator._advance import advance, ended_of
 from backend.managers.orchestrator._answers import Answers, Callbacks
-from backend.managers.orchestrator._attempts import cancel_waiting, erase_attempts, list_attempts
+from backend.managers.orchestrator._attempts import cancel_waiting, list_attempts
 from backend.managers.orchestrator._graphs import Graphs, sweep_graphs
 from backend.managers.orchestrator._http_request import Asks
 from backend.managers.orchestrator._lists import STATES, count_spans, lock_part, newest, total
@@ -733,7 +733,17 @@ class OrchestratorManager:
 
     async def erase_attempts(self, tx: Tx, who: Subject, after: str) -> Bite:
         """What attempts at jobs of the tenant failed of, where that tells of a person."""
-        return await erase_attempts(tx, who, after)
+        if who.address is None:
+            return Bite(0)
+        done = await tx.rewrite_some(
+            JobAttemptRow,
+            who.is_told_in(JobAttemptRow.error),
+            {"error": ERASED},
+            after=after,
+            limit=ROWS_AT_ONCE,
+            by=JobAttemptRow.job_id,
+        )
+        return Bite(done.looked_at, {JobAttemptRow.__tablename__: done.changed}, after=done.after)
 
     async def tell_running_since(self, tx: Tx, since: datetime) -> str | None:
         """What the end of an erasure waits for: attempts that had begun by then, and still run."""
